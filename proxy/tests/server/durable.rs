@@ -180,8 +180,8 @@ fn a_store_that_cannot_be_used_is_named() {
     assert!(said.contains("`storage.l3.blobs.dir`") && said.contains("no"), "{said}");
 }
 
-/// What lies in a bucket, the next process serves, byte for byte and without the origin, whichever index it has;
-/// and what was purged it does not. A body that is sent in parts is no exception.
+/// What lies in a bucket, the next process serves, byte for byte and without the origin, whichever index it
+/// has; and what was purged it does not. A body that is sent in parts is no exception.
 #[test]
 fn bodies_in_a_bucket_outlive_the_process() {
     let redis = Redis::start();
@@ -218,8 +218,8 @@ fn bodies_in_a_bucket_outlive_the_process() {
     }
 }
 
-/// A bucket that nobody reaches is no reason not to start, or not to serve, whatever should lie in it: the log says
-/// what is wrong, with its endpoint.
+/// A bucket that nobody reaches is no reason not to start, or not to serve, whatever should lie in it: the
+/// log says what is wrong, with its endpoint.
 #[test]
 fn a_bucket_that_is_away_stops_nothing() {
     let refusing = Refusing::new();
@@ -272,8 +272,8 @@ fn imitated() -> (Runtime, String, S3Imitation) {
     (runtime, format!("http://{address}"), imitation)
 }
 
-/// What a bucket is asked for a body that is stored, and for a hit of it: one request each for what fits a part.
-/// Rows cost a lookup and two writes, and a lookup.
+/// What a bucket is asked for a body that is stored, and for a hit of it: one request each for what fits a
+/// part. Rows cost a lookup and two writes, and a lookup.
 #[test]
 fn a_bucket_is_asked_little() {
     let stored = ["GET index", "PUT index", "PUT blobs", "PUT index"];
@@ -294,21 +294,21 @@ fn a_bucket_is_asked_little() {
         assert!(server.get("/a").body == body);
         let mut asked = Vec::new();
         while asked.iter().filter(|kind| *kind == "PUT index").count() < 2 {
-            asked.extend(imitation.take_asked().iter().filter_map(kind));
+            asked.extend(imitation.take_asked().iter().filter_map(|asked| kind(asked)));
             thread::yield_now();
         }
         assert_eq!(asked, stored);
         wait_for_l3_with(&server, &body);
         imitation.take_asked();
         assert!(server.get("/a").cache_status().ends_with("detail=l3"));
-        let asked: Vec<String> = imitation.take_asked().iter().filter_map(kind).collect();
+        let asked: Vec<String> = imitation.take_asked().iter().filter_map(|asked| kind(asked)).collect();
         assert_eq!(asked, hit);
         drop(runtime);
     }
 }
 
 /// The method, and whether it is of a body or of a row.
-fn kind(asked: &String) -> Option<String> {
+fn kind(asked: &str) -> Option<String> {
     let (method, target) = asked.split_once(' ')?;
     let what = target.strip_prefix("/bodies/tiergate/")?.split('/').next()?;
     Some(format!("{method} {what}"))

@@ -1,8 +1,8 @@
 //! One blob under its readers.
 //!
-//! Opening it is the first `GET`, of a window from its beginning: a small blob costs one request. Who reads on
-//! behind the window is sent all the rest by one more, as slowly as it reads. Who begins elsewhere is sent a
-//! window from there.
+//! Opening it is the first `GET`, of a window from its beginning: a small blob costs one request. Who reads
+//! on behind the window is sent all the rest by one more, as slowly as it reads. Who begins elsewhere is sent
+//! a window from there.
 
 use super::{failure::Failure, service::Service};
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
@@ -69,9 +69,9 @@ impl Download {
         self.length
     }
 
-    /// Goes on with what is on its way, where it is at `offset`. Where that breaks off, as when its reader was
-    /// slow and the store tired of it, the rest of it is asked for once more; when no byte of that comes, the
-    /// read fails.
+    /// Goes on with what is on its way, where it is at `offset`. Where that breaks off, as when its reader
+    /// was slow and the store tired of it, the rest of it is asked for once more; when no byte of that comes,
+    /// the read fails.
     pub(super) async fn read(&self, offset: u64, length_max: u64) -> Result<Bytes, StoreError> {
         let Self { service, object, length, .. } = self;
         if *length <= offset || length_max == 0 {
@@ -170,32 +170,33 @@ impl Incoming {
             };
         }
         let bytes_max = usize::try_from(bytes_max).expect("it is at most READ_BYTES_MAX");
-        let mut bytes = self.kept.split_to(self.kept.len().min(bytes_max));
-        if bytes.len() < bytes_max
-            && let Some(piece) = self.at_hand().await
-        {
-            let mut gathered = BytesMut::with_capacity(bytes_max);
-            gathered.extend_from_slice(&bytes);
-            self.kept = piece;
-            loop {
-                let taken = self.kept.len().min(bytes_max - gathered.len());
-                gathered.extend_from_slice(&self.kept.split_to(taken));
-                if gathered.len() == bytes_max {
-                    break;
-                }
-                match self.at_hand().await {
-                    Some(piece) => self.kept = piece,
-                    None => break,
-                }
-            }
-            bytes = gathered.freeze();
-        }
+        let bytes = self.gather(bytes_max).await;
         let after = self.rest.start.saturating_add(bytes.len() as u64);
         if self.rest.end < after.saturating_add(self.kept.len() as u64) {
             return Err(service.strange(READING, "more bytes than it said"));
         }
         self.rest.start = after;
         Ok(bytes)
+    }
+
+    /// What is kept, and what can be put behind it without waiting.
+    async fn gather(&mut self, bytes_max: usize) -> Bytes {
+        let first = self.kept.split_to(self.kept.len().min(bytes_max));
+        if first.len() == bytes_max {
+            return first;
+        }
+        let mut more = self.at_hand().await;
+        if more.is_none() {
+            return first;
+        }
+        let mut gathered = BytesMut::from(first);
+        while let Some(piece) = more {
+            self.kept = piece;
+            let taken = self.kept.len().min(bytes_max - gathered.len());
+            gathered.extend_from_slice(&self.kept.split_to(taken));
+            more = if gathered.len() < bytes_max { self.at_hand().await } else { None };
+        }
+        gathered.freeze()
     }
 
     /// A piece that is here already. That the body has broken off shows at the next read.

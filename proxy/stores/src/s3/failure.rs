@@ -39,6 +39,7 @@ impl Failure {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
         let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
+        let message = message.filter(|message| !message.is_empty());
         let kind = Kind::new(status, code);
         let why = match (status, code, message) {
             (Some(status), Some(code), Some(message)) => format!("{code} ({status}), {message}"),
@@ -104,8 +105,9 @@ impl From<Failure> for StoreError {
 }
 
 impl Kind {
-    /// A 404 is an absence only with a code that says so. HEAD has no body for one, and the SDK says `NotFound`;
-    /// a bucket that is missing, or a page of some proxy's, says something else to GET, which comes first.
+    /// A 404 is an absence only with a code that says so. HEAD has no body for one, and the SDK says
+    /// `NotFound`; a bucket that is missing, or a page of some proxy's, says something else to GET, which
+    /// comes first.
     fn new(status: Option<u16>, code: Option<&str>) -> Self {
         match (status, code) {
             (Some(404), Some("NoSuchKey" | "NotFound")) => Self::Absent,

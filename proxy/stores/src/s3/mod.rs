@@ -1,14 +1,15 @@
 //! Blobs in a bucket of a service that speaks S3, through Amazon's own SDK.
 //!
 //! ```text
-//! <prefix>blobs/<key>-<name>     one object for each blob, 32 hex digits each, so that S3 lists them in order
+//! <prefix>blobs/<key>-<name>     one object for each blob, 32 hex digits each, so that S3 lists them in
+//! order
 //! ```
 //!
 //! The SDK signs and parses; how it is used is ours. It does not retry, for the engine does. It reaches the
 //! store through [`Connect`], so a simulator may stand in its place, and tells the time by a [`WallClock`].
 //! Each request and each piece of a body has a time limit. What the store does not answer, refuses or breaks
-//! off is a failure, and never an absence. No credentials are looked for here: whoever opens a store has them.
-//! Start at [`S3Blobs`].
+//! off is a failure, and never an absence. No credentials are looked for here: whoever opens a store has
+//! them. Start at [`S3Blobs`].
 
 mod download;
 mod failure;
@@ -59,8 +60,8 @@ pub struct S3Options {
     pub credentials: S3Credentials,
     /// Whose certificates are trusted. Needed for an endpoint of `https`, and for Amazon's own.
     pub tls: Option<Arc<ClientConfig>>,
-    /// How long each request may take to the head of its response, with the connection that it needs, and each
-    /// piece of a body after it. Default 20 s, in which a part must be sent.
+    /// How long each request may take to the head of its response, with the connection that it needs, and
+    /// each piece of a body after it. Default 20 s, in which a part must be sent.
     pub time_max: Duration,
     /// Bytes of a part, and of what one GET asks for first. Default 8 MiB. S3 takes no less than 5 MiB.
     pub part_bytes: usize,
@@ -114,8 +115,8 @@ impl S3Options {
 
 /// Blobs in a bucket, of all processes that reach it. Nothing is asked before the first call.
 ///
-/// A process that ends in the middle of an upload in parts leaves those in the bucket, invisible and paid for.
-/// Let a lifecycle rule of the bucket (`AbortIncompleteMultipartUpload`) remove them after a day.
+/// A process that ends in the middle of an upload in parts leaves those in the bucket, invisible and paid
+/// for. Let a lifecycle rule of the bucket (`AbortIncompleteMultipartUpload`) remove them after a day.
 pub struct S3Blobs {
     service: Arc<Service>,
     cut: Cut,
@@ -235,12 +236,12 @@ impl BlobStore for S3Blobs {
         let mut begin = after.map_or_else(|| folder.clone(), |after| self.object(after));
         for _ in 0..FOREIGN_PAGES_MAX {
             let page = self.page(&folder, begin).await?;
-            let objects = page.contents().iter().filter_map(|object| object.key());
-            let blobs: Vec<BlobName> =
-                objects.clone().filter_map(|object| blob_name(object.strip_prefix(&folder)?)).collect();
+            let objects: Vec<&str> = page.contents().iter().filter_map(|object| object.key()).collect();
+            let ours = objects.iter().filter_map(|object| blob_name(object.strip_prefix(&folder)?));
+            let blobs: Vec<BlobName> = ours.collect();
             match objects.last() {
                 Some(last) if blobs.is_empty() && page.is_truncated() == Some(true) => {
-                    begin = last.to_owned()
+                    begin = (*last).to_owned();
                 }
                 Some(_) | None => return Ok(blobs),
             }

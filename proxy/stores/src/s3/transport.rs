@@ -39,6 +39,9 @@ const IDLE_MAX: usize = 32;
 /// How long one is kept idle: less than the 5 s after which common servers close.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 
+/// What is read ahead of a body whose reader is slow, and the largest head.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
+
 /// Carries requests of the SDK. Cloning shares the connections.
 pub(super) struct Transport<C: Connect>(Arc<Inner<C>>);
 
@@ -109,7 +112,9 @@ impl<C: Connect> Inner<C> {
             }
             (None, true) => return Err(io::Error::other("nobody said whose certificates are trusted")),
         };
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let shaken =
+            http1::Builder::new().max_buf_size(BUFFER_BYTES_MAX).handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = shaken.map_err(io::Error::other)?;
         // How the connection ended, the sender and the body are told as well.
         let task = tokio::spawn(async move { drop(driver.await) }).abort_handle();
         Ok(Connection { server, sender, _task: Task(task) })

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! A row is replaced by who names the tag (`ETag`) under which it was read, and put where there is none
-//! (`If-None-Match: *`). Many services that speak S3 ignore such conditions, or look at them and then overwrite
-//! all the same; rows there would be lost without anybody hearing of it. So a bucket is tried before it is
-//! used: see `probe`. The clock is the `Date` of the responses, in whole seconds. Nothing here drops rows by
-//! itself: a lifecycle rule of the bucket may. Start at [`S3Index`].
+//! (`If-None-Match: *`). Many services that speak S3 ignore such conditions, or look at them and then
+//! overwrite all the same; rows there would be lost without anybody hearing of it. So a bucket is tried
+//! before it is used: see `probe`. The clock is the `Date` of the responses, in whole seconds. Nothing here
+//! drops rows by itself: a lifecycle rule of the bucket may. Start at [`S3Index`].
 
 mod probe;
 mod row;
@@ -54,7 +54,8 @@ pub struct S3Index {
     suited: OnceCell<Result<(), String>>,
     /// Names the objects of the probe.
     chance: u128,
-    /// Of rows that were read or written here, with their versions. Somebody else may have changed them since.
+    /// Of rows that were read or written here, with their versions. Somebody else may have changed them
+    /// since.
     tags: Mutex<BTreeMap<CacheKey, (Version, String)>>,
 }
 
@@ -160,7 +161,8 @@ impl S3Index {
         tags.insert(key, (version, tag));
     }
 
-    /// The tag under which this version of the row was here last. Once: whoever uses it will know a newer one.
+    /// The tag under which this version of the row was here last. Once: whoever uses it will know a newer
+    /// one.
     fn recall(&self, key: CacheKey, version: Version) -> Option<String> {
         let recalled = locked(&self.tags).remove(&key);
         recalled.filter(|(of, _)| *of == version).map(|(_, tag)| tag)

@@ -152,8 +152,8 @@ async fn requests_are_few() {
     cost("a touch that moves nothing", &["GET"]).await;
 }
 
-/// What is remembered of a row never decides: who has read a row that another changed since is refused, and who has
-/// read one that another only touched replaces it.
+/// What is remembered of a row never decides: who has read a row that another changed since is refused, and
+/// who has read one that another only touched replaces it.
 #[tokio::test]
 async fn another_clients_change_is_noticed() {
     let (_imitation, endpoint) = serve().await;
