@@ -393,12 +393,7 @@ fn bodies_in_rows_are_held_to_the_same() {
     });
     holds(Setup { writers: 2, budget: Budget { losses: 2, breaks: 1, ..CALM }, ..alone });
     holds(Setup { purgers: 1, budget: Budget { losses: 2, ticks: 7, ..CALM }, ..alone });
-    holds(Setup {
-        writers: 2,
-        is_stale: true,
-        budget: Budget { losses: 1, ticks: 4, ..CALM },
-        ..alone
-    });
+    holds(Setup { writers: 2, is_stale: true, budget: Budget { losses: 1, ticks: 4, ..CALM }, ..alone });
     let freshening = Setup { readers: 1, freshens: true, purgers: 1, ..alone };
     holds(Setup { budget: Budget { losses: 1, ticks: 3, ..CALM }, ..freshening });
     holds(Setup { writers: 2, sweeps: 1, is_stale: true, budget: Budget { ticks: 2, ..CALM }, ..alone });
