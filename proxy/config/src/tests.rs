@@ -488,3 +488,15 @@ fn the_access_log_is_what_the_file_says() {
     let unknown = refused("file: a\n  format: xml");
     assert!(unknown.starts_with("t.yaml:4: `access_log.format` ") && unknown.contains("xml"), "{unknown}");
 }
+
+/// The deployments that `docs/tiers.md` recommends are configurations.
+#[test]
+fn the_documented_deployments_are_read() {
+    let text = include_str!("../../../docs/tiers.md");
+    let blocks: Vec<&str> =
+        text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 5);
+    for block in blocks {
+        parse(block, &Overrides::default()).unwrap_or_else(|problem| panic!("{problem}: {block}"));
+    }
+}
