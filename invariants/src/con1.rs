@@ -1,8 +1,8 @@
 //! CON1: of the uploads of one key into the durable tier exactly one wins at a time, and its blob is its own.
 //!
 //! It checks what each upload was told, over all edges: no two of a key win with one version, no blob wins
-//! twice, a winner keeps its blob, if it has one, and nobody loses to a blob that has itself lost or was given up. It does
-//! not look into the stores: that a manifest names a whole blob (D2) is the world's to see.
+//! twice, a winner keeps its blob, if it has one, and nobody loses to a blob that has itself lost or was
+//! given up. It does not look into the stores: that a manifest names a whole blob (D2) is the world's to see.
 
 use crate::{Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};

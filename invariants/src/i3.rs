@@ -1,11 +1,11 @@
 //! I3: what was made before a purge of its key does not become visible after it.
 //!
-//! The purge that an unsafe request makes counts, but not for the answer to that request.
-//! It checks each `Stored` against the last hard purge of that key which its own edge was asked for, whatever
-//! tier it is in and wherever the copy came from: the response is not older than the purge. Ages may be off
-//! by what the calendar is rounded by, and by a second where origins say a `Date`, which is in whole seconds. It does not check purges of more than a key, nor those of other edges,
-//! nor a head that a tier below L0 has freshened, nor what an edge finds after a restart; what clients get is
-//! C7's.
+//! The purge that an unsafe request makes counts, but not for the answer to that request. It checks each
+//! `Stored` against the last hard purge of that key which its own edge was asked for, whatever tier it is in
+//! and wherever the copy came from: the response is not older than the purge. Ages may be off by what the
+//! calendar is rounded by, and by a second where origins say a `Date`, which is in whole seconds. It does not
+//! check purges of more than a key, nor those of other edges, nor a head that a tier below L0 has freshened,
+//! nor what an edge finds after a restart; what clients get is C7's.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::{collections::BTreeMap, time::Duration};

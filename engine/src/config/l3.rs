@@ -8,8 +8,8 @@ use crate::{
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// How large a body in a row is at most, unless somebody says otherwise: rows of this size cost an index no more
-/// than two requests to a blob store would.
+/// How large a body in a row is at most, unless somebody says otherwise: rows of this size cost an index no
+/// more than two requests to a blob store would.
 const ROW_BODY_DEFAULT: ByteCount = ByteCount::kib(64);
 /// Stores bound their rows: DynamoDB's hold 400 KB.
 const ROW_BODY_MOST: ByteCount = ByteCount::kib(256);
@@ -25,8 +25,8 @@ pub struct RawDurableTier {
     /// What a fill does when uploads are slower than the origin. Default `drop`: no client ever waits for
     /// this tier.
     pub on_full: OnFull,
-    /// The largest body that lies in its row of the index, with no blob beside it: one write stores it, and one
-    /// read finds it. 0: none does. Default 64KiB; at most 256KiB.
+    /// The largest body that lies in its row of the index, with no blob beside it: one write stores it, and
+    /// one read finds it. 0: none does. Default 64KiB; at most 256KiB.
     pub row_body_max: ByteCount,
     /// How long an upload lease holds without renewal. Too short costs uploads, too long keeps orphans of
     /// edges that crashed. Default 60000; 1 to 86400000.

@@ -74,8 +74,8 @@ pub struct Lease {
     pub until: WallTime,
 }
 
-/// The durable record of one stored response. It makes its blob real, which is the one of the record's name; or
-/// it has the body itself.
+/// The durable record of one stored response. It makes its blob real, which is the one of the record's name;
+/// or it has the body itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Manifest {
     /// The response without its body.
@@ -177,8 +177,8 @@ impl Stored {
         (next.leases.len() <= UPLOADS_MAX).then(|| next.kept(before))
     }
 
-    /// With what is whole published until `expires`, in place of its lease, if its body is a blob, and of what
-    /// was published before.
+    /// With what is whole published until `expires`, in place of its lease, if its body is a blob, and of
+    /// what was published before.
     pub(super) fn published(
         before: Option<&Self>,
         Completed { record, digest, in_row }: Completed,

@@ -1,8 +1,9 @@
 //! Asking the durable tier for a response.
 //!
-//! The index decides: a manifest whose time is up is a miss, and one that has its body itself a hit. One whose
-//! blob is not there as it says is a miss, which is repaired on the way (failure R1). Whether a response is still fresh is not judged here; its
-//! bytes are checked by who reads them. A lookup deletes no blob.
+//! The index decides: a manifest whose time is up is a miss, and one that has its body itself a hit. One
+//! whose blob is not there as it says is a miss, which is repaired on the way (failure R1). Whether a
+//! response is still fresh is not judged here; its bytes are checked by who reads them. A lookup deletes no
+//! blob.
 
 use super::{Ask, Manifest, Stored, Terms, Told};
 use crate::language::{key::CacheKey, record::Record, time::WallTime};

@@ -11,14 +11,14 @@
 //!                               ╰── the collector takes an expired lease before it deletes the blob
 //! ```
 //!
-//! A small body lies in the entry itself, with its manifest: it has no lease and no blob, and is published by one
-//! compare-and-set on what the lookup saw.
+//! A small body lies in the entry itself, with its manifest: it has no lease and no blob, and is published by
+//! one compare-and-set on what the lookup saw.
 //!
-//! Four facts carry the proof, which `tests/durable_model.rs` tries on every interleaving:
-//! - A manifest that names a blob is only ever written in place of its own lease, and a name is leased once. So a blob that no
-//!   manifest and no lease names will never be named again: whoever sees that may delete it. A 304 changes
-//!   the head beside the same blob, and an upload that is called off takes its own lease away, once its blob
-//!   is gone: neither names anything new.
+//! Four facts carry the proof, which `tests/durable_model` tries on every interleaving:
+//! - A manifest that names a blob is only ever written in place of its own lease, and a name is leased once.
+//!   So a blob that no manifest and no lease names will never be named again: whoever sees that may delete
+//!   it. A 304 changes the head beside the same blob, and an upload that is called off takes its own lease
+//!   away, once its blob is gone: neither names anything new.
 //! - Versions only rise. So a swap whose fate is unknown can still happen as long as its expected version
 //!   stands, and never again once another version is seen.
 //! - A purge leaves its generation behind for as long as a fetch may take that began before it.

@@ -1,7 +1,8 @@
 //! One upload into the durable tier, from its lease to its manifest.
 //!
-//! A small body needs neither lease nor blob: it is written with its manifest, by one swap on the version that
-//! the lookup saw, so whatever changed the entry since has it judge anew. All that follows is of the others.
+//! A small body needs neither lease nor blob: it is written with its manifest, by one swap on the version
+//! that the lookup saw, so whatever changed the entry since has it judge anew. All that follows is of the
+//! others.
 //!
 //! It is the only one that ever names its blob, and it names it only in place of its lease; so it knows when
 //! nobody can: then it deletes the blob. While a swap's fate is open it does not, and leaves the blob to the

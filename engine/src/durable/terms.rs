@@ -20,9 +20,9 @@ pub struct RawTerms {
     pub total: Duration,
     /// How long the collector leaves a blob that nothing names any more, so that who reads it can finish.
     pub grace: Duration,
-    /// How long the index keeps an entry behind its expiry. Longer than any two requests to the index take, one
-    /// after the other, from being asked to being done, answered or not: a request from an entry's life that is done after its end
-    /// could bring it back.
+    /// How long the index keeps an entry behind its expiry. Longer than any two requests to the index take,
+    /// one after the other, from being asked to being done, answered or not: a request from an entry's life
+    /// that is done after its end could bring it back.
     pub linger: Duration,
     /// How often one exchange with the index is tried before it is given up. At least 1.
     pub tries_max: u32,

@@ -170,8 +170,8 @@ impl<C: Chunk> Lane<C> {
         self.acknowledged = self.acknowledged.saturating_add(size);
     }
 
-    /// It is too much for a row: what was kept goes the way of every other body. The chunks stand in for those
-    /// that were taken from the queue.
+    /// It is too much for a row: what was kept goes the way of every other body. The chunks stand in for
+    /// those that were taken from the queue.
     pub(crate) fn on_too_large(&mut self, kept: impl IntoIterator<Item = C>) {
         let LaneState::Keeping = self.state else { unreachable!("too large while {:?}", self.state) };
         assert!(self.queue.is_empty(), "an idle lane has an empty queue");

@@ -1,5 +1,5 @@
-//! Small bodies of the durable tier lie in their rows: one write stores one, one read finds it, and no blob is
-//! left over.
+//! Small bodies of the durable tier lie in their rows: one write stores one, one read finds it, and no blob
+//! is left over.
 
 use crate::rig::{Rig, key, with_rows};
 use std::{sync::Arc, time::Duration};
@@ -48,8 +48,8 @@ fn hit(rig: &mut Rig, length: u64) {
     assert_eq!((client.end, client.received()), (Some(End::Complete), length));
 }
 
-/// A fill is one read and one write, a hit one read, of a length that was known or not, empty or as large as a
-/// row takes; another edge finds the same, and promotes it.
+/// A fill is one read and one write, a hit one read, of a length that was known or not, empty or as large as
+/// a row takes; another edge finds the same, and promotes it.
 #[test]
 fn one_write_stores_and_one_read_finds() {
     for (length, is_known) in [(MOST, true), (30, false), (0, true), (0, false)] {

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 /// How long a bucket may take to show that it can be an index, before the start goes on without knowing.
 const INDEX_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// A bucket is asked when it is first needed, and once beside that: one that cannot be used is no reason not to
-/// start, and the log says what is wrong before anybody meets it.
+/// A bucket is asked when it is first needed, and once beside that: one that cannot be used is no reason not
+/// to start, and the log says what is wrong before anybody meets it.
 pub(super) fn open_blobs(bucket: &S3Bucket) -> Result<AnyBlobs, StartError> {
     let blobs = S3Blobs::new(TcpConnect, SystemClock, &options("storage.l3.blobs.s3", bucket)?);
     let probe = blobs.probe();
@@ -30,8 +30,8 @@ pub(super) fn open_blobs(bucket: &S3Bucket) -> Result<AnyBlobs, StartError> {
     Ok(AnyBlobs::S3(blobs))
 }
 
-/// A bucket that is reached and does not keep conditions stops the start. One that is away is tried when it is
-/// first needed.
+/// A bucket that is reached and does not keep conditions stops the start. One that is away is tried when it
+/// is first needed.
 pub(super) async fn open_index(bucket: &S3Bucket) -> Result<AnyIndex<StoreConnect>, StartError> {
     let section = "storage.l3.index.s3";
     let options = options(section, bucket)?;

@@ -72,9 +72,9 @@ impl Storage {
     }
 }
 
-/// A Redis or a bucket is connected to when it is first needed. A directory or a file that cannot be used stops
-/// the start, and so do other terms than those of the edges that share the index, if it says them now. One that
-/// is away is asked before it is used.
+/// A Redis or a bucket is connected to when it is first needed. A directory or a file that cannot be used
+/// stops the start, and so do other terms than those of the edges that share the index, if it says them now.
+/// One that is away is asked before it is used.
 async fn open_durable(
     durable: &Durable,
     tier: &RawDurableTier,

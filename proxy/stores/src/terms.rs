@@ -1,7 +1,7 @@
 //! The terms that all edges share which share an index.
 //!
-//! How long a purge is remembered, a lease holds, an object and an unnamed blob stay: each of these is kept by
-//! one edge and relied on by the others, so edges with different ones could bring back what was purged, or
+//! How long a purge is remembered, a lease holds, an object and an unnamed blob stay: each of these is kept
+//! by one edge and relied on by the others, so edges with different ones could bring back what was purged, or
 //! delete what is read. The first edge that reaches an index writes its terms there, in a row of their own,
 //! and every other one compares, once in its life: see [`Agreeing`].
 
@@ -146,7 +146,8 @@ impl<I: IndexStore> Agreeing<I> {
     /// # Errors
     /// The others have other terms, or the index did not answer.
     pub async fn agree(&self) -> Result<(), NotAgreed> {
-        // Those who come meanwhile do the same: none waits for another that may wait for a store that is away.
+        // Those who come meanwhile do the same: none waits for another that may wait for a store that is
+        // away.
         if let Some((terms, replacing)) = self.terms
             && !self.agreed.load(Ordering::Relaxed)
         {

@@ -112,9 +112,9 @@ fn refused(site: &Site, config: &str) -> String {
     String::from_utf8(output.stderr).expect("it writes text")
 }
 
-/// The first edge's terms are everybody's who shares its index: one with others does not start, and says which,
-/// until it is told to replace them. An index that is away is no reason not to start, and is used once it is
-/// back.
+/// The first edge's terms are everybody's who shares its index: one with others does not start, and says
+/// which, until it is told to replace them. An index that is away is no reason not to start, and is used once
+/// it is back.
 #[test]
 fn edges_with_other_terms_do_not_start() {
     let (site, origin) = (Site::new(), Origin::fixed(FRESH, pattern(SIZE)));

@@ -407,8 +407,8 @@ fn a_body_for_the_row_gives_way() {
     check_in_row(None, first(), rows);
 }
 
-/// When a purge since the lookup may be forgotten, it is not published, neither at first nor after a conflict;
-/// nor when it was called off meanwhile and is not published yet.
+/// When a purge since the lookup may be forgotten, it is not published, neither at first nor after a
+/// conflict; nor when it was called off meanwhile and is not published yet.
 #[test]
 fn a_body_for_the_row_may_come_too_late() {
     let late = ended(PublishEnd::TooLate, BlobFate::InRow);

@@ -1,5 +1,5 @@
-//! A lane's way into L3: a lease first, then the blob, then the manifest in place of the lease. A small body is
-//! kept here until all of it has come, and goes into the row with its manifest.
+//! A lane's way into L3: a lease first, then the blob, then the manifest in place of the lease. A small body
+//! is kept here until all of it has come, and goes into the row with its manifest.
 //!
 //! The lane carries the bytes and [`Publish`] the protocol. The lane ends when its upload has come to an end,
 //! or before it: then the upload goes on until its own blob is deleted or left to the collector, and ends
