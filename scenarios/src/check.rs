@@ -6,7 +6,7 @@ mod faults;
 
 use crate::{
     ADMIN_REQUESTS, Between, Expectation, Expectations, Faults, ODD_REQUESTS, Objects, RawScenario, Request,
-    Requests, Scope, Swarm, Topology, Window, Workload, expect,
+    Requests, Scope, SharedMemory, Swarm, Topology, Window, Workload, expect,
 };
 use bounds::{bytes, holds, number, range, time, times};
 use faults::check_faults;
@@ -49,6 +49,8 @@ pub struct Scenario {
     /// Is what it expects of service a default?
     pub expects_service_by_default: bool,
     pub disk: Disk,
+    /// What the shared tier is, where `cache` has `l1`.
+    pub shared_memory: SharedMemory,
 }
 
 /// The disk of each edge, where `cache` has `l2`.
@@ -177,6 +179,7 @@ impl TryFrom<RawScenario> for Scenario {
             return Err(Mistakes(mistakes));
         }
         let (faults, disk) = (faults?, disk?);
+        let shared_memory = check_shared(&raw, &cache)?;
         let http = raw.cache.http;
         let stale_windows_s = [http.stale_while_revalidate_s, http.stale_if_error_s].map(u64::from);
         let of_objects = [raw.objects.stale_while_revalidate, raw.objects.stale_if_error];
@@ -243,6 +246,7 @@ impl TryFrom<RawScenario> for Scenario {
             seeds,
             expects_service_by_default,
             disk,
+            shared_memory,
         })
     }
 }
@@ -368,6 +372,13 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
         "several of `purge`, `head`, `range`, `post`, `odd` and `admin`",
         "one of them in one request, and `admin` beside `purge`",
     )
+}
+
+fn check_shared(raw: &RawScenario, cache: &Config) -> Result<SharedMemory, OutOfBounds> {
+    let has_l1 = cache.byte_tiers().any(|tier| tier == TierId::L1);
+    let is_used = has_l1 || raw.storage.l1.is_none();
+    holds(is_used, "storage.l1", "present", "absent, unless `cache.l1` is there")?;
+    Ok(raw.storage.l1.unwrap_or_default())
 }
 
 fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {

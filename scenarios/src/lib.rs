@@ -123,8 +123,22 @@ pub struct RawScenario {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawStorage {
+    /// Behind L1: the server that all edges share. Default `redis`.
+    pub l1: Option<SharedMemory>,
     /// Behind L2: a disk for each edge, of `cache.l2.capacity` bytes.
     pub l2: Option<RawDisk>,
+}
+
+/// A server of the shared tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SharedMemory {
+    /// A Redis.
+    #[default]
+    Redis,
+    /// A memcached.
+    Memcached,
 }
 
 /// A disk.

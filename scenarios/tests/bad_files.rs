@@ -274,6 +274,8 @@ fn a_disk_needs_a_tier_that_uses_it() {
     assert!(refused(&without_faults).contains("`expect.hits_l2` is present"));
     let end = without_faults.find("expect:").expect("it is there");
     assert!(refused(&without_faults[..end]).contains("s.yaml:6: `storage.l2` is present"));
+    let shared = WITH_DISK.replacen("storage: {", "storage: {l1: memcached, ", 1);
+    assert!(refused(&shared).contains("`storage.l1` is present, but must be absent, unless `cache.l1`"));
 }
 
 /// What is expected of a phase has its own place; of service, something always is.

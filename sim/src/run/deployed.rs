@@ -4,7 +4,7 @@
 use super::case::Case;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use tiergate_config::{Overrides, load};
+use tiergate_config::{Overrides, SharedMemory, load};
 use tiergate_engine::ByteCount;
 use tiergate_scenarios::{DISK_MAX, LoadError, ScenarioFile, parse};
 
@@ -37,8 +37,13 @@ impl Deployed {
             sections.extend(document.get(name).map(|section| (name.to_owned(), section.clone())));
         }
         sections.entry("cache").or_insert_with(|| json!({}));
+        let mut storage = Map::new();
+        if let Some(SharedMemory::Memcached(_)) = config.shared {
+            storage.insert("l1".to_owned(), json!("memcached"));
+        }
         let sync = document.pointer("/storage/l2/sync").cloned();
-        sections.extend(sync.map(|sync| ("storage".to_owned(), json!({"l2": {"sync": sync}}))));
+        storage.extend(sync.map(|sync| ("l2".to_owned(), json!({"sync": sync}))));
+        sections.insert("storage".to_owned(), Value::Object(storage));
         let capacity = config.disk.map(|disk| disk.capacity).filter(|capacity| *capacity > DISK_MAX);
         let note = capacity.map(|capacity| smaller(path, capacity, &mut sections));
         Ok(Self { path: path.to_owned(), sections, note })
@@ -114,6 +119,11 @@ mod tests {
             (scenario.disk.sync, scenario.disk.capacity),
             (tiergate_config::SyncPolicy::Never, DISK_MAX)
         );
+        assert_eq!(scenario.shared_memory, tiergate_scenarios::SharedMemory::Redis);
+        let memcached = text.replace("l1: {redis: \"a:1\"}", "l1: {memcached: \"a:1\"}");
+        let deployed = self::deployed(&memcached).expect("a good file");
+        let scenario = deployed.apply(self::scenario()).expect("they go together").scenario;
+        assert_eq!(scenario.shared_memory, tiergate_scenarios::SharedMemory::Memcached);
     }
 
     /// What does not go together, and what is no proxy's file, is said with the names of both.

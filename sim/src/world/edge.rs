@@ -40,11 +40,11 @@ use tiergate_proxy::{
     readiness::Readiness,
 };
 use tiergate_recording::JsonRecorder;
-use tiergate_scenarios::{Figure, Link};
+use tiergate_scenarios::{Figure, Link, SharedMemory};
 use tiergate_stores::{Agreeing, Replacing, SharedTerms};
 use tiergate_tiers::{
-    AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisStore,
-    RedisStoreOptions, RedisTier,
+    AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, MemcachedOptions, MemcachedTier,
+    OriginOptions, RedisOptions, RedisStore, RedisStoreOptions, RedisTier,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -88,7 +88,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         .expect("it has a name, and there are roots");
     let mut tiers = Vec::new();
     if stage.scenario.has_shared_tier() {
-        let tier = AnyTier::Redis(shared_tier(&stage, number));
+        let tier = shared_tier(&stage, number);
         tiers.push((TierId::L1, PlantedTier::new(tier, stage.plant)));
     }
     if let Some(disk) = stage.disks.get(number as usize) {
@@ -238,9 +238,15 @@ fn origin_options(stage: &Stage) -> OriginOptions {
     }
 }
 
-fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
-    let options = RedisOptions::default();
-    RedisTier::new(stage.wire(Link::SharedTier, number, End::Edge), format!("{SHARED_TIER}:{PORT}"), options)
+fn shared_tier(stage: &Stage, number: u32) -> AnyTier<Wire, SimMedium> {
+    let wire = stage.wire(Link::SharedTier, number, End::Edge);
+    let authority = format!("{SHARED_TIER}:{PORT}");
+    match stage.scenario.shared_memory {
+        SharedMemory::Redis => AnyTier::Redis(RedisTier::new(wire, authority, RedisOptions::default())),
+        SharedMemory::Memcached => {
+            AnyTier::Memcached(MemcachedTier::new(wire, authority, MemcachedOptions::default()))
+        }
+    }
 }
 
 fn redis_store(stage: &Stage, number: u32) -> RedisStore<Wire> {

@@ -1,10 +1,12 @@
-//! The shared tier's server: an imitation of Redis, proven by the same suite that a real one passes.
+//! The shared tier's server: imitations of Redis and of memcached, each proven by the same suite that a real one
+//! passes. One host speaks both, and tells by the first byte of a connection which: what befalls them is alike.
 //!
 //! It keeps everything in memory, so a restart comes back empty. While it is slow, it is late twice: before
 //! it carries a command out and before it says so, because a client that has given up cannot know which.
 
 mod faults;
 mod feed;
+mod memcached;
 mod resp;
 mod rows;
 mod store;
@@ -15,6 +17,7 @@ use super::{
 };
 use bytes::BytesMut;
 pub(crate) use faults::StoreFaults;
+use memcached::Items;
 use resp::{NotResp, Reply, take_command};
 use std::{
     io,
@@ -82,17 +85,19 @@ struct Server<T> {
     temper: T,
     began: Instant,
     store: Mutex<Store>,
+    items: Mutex<Items>,
 }
 
 impl<T: Temper> Server<T> {
     fn new(temper: T) -> Self {
-        Self { temper, began: Instant::now(), store: Mutex::default() }
+        Self { temper, began: Instant::now(), store: Mutex::default(), items: Mutex::default() }
     }
 
     /// Answers one client, in the order of its commands.
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let mut incoming = BytesMut::new();
         let mut outgoing = BytesMut::new();
+        let mut speaks_redis = None;
         loop {
             if stream.read_buf(&mut incoming).await? == 0 {
                 return Ok(());
@@ -100,7 +105,11 @@ impl<T: Temper> Server<T> {
             let delay_ms = self.temper.hits(FaultKind::SharedTierSlow).unwrap_or(0);
             let late = Duration::from_millis(delay_ms) / 2;
             sleep(late).await;
-            let ended = self.execute(&mut incoming, &mut outgoing);
+            let is_redis = *speaks_redis.get_or_insert(incoming.first() == Some(&b'*'));
+            let ended = match is_redis {
+                true => self.execute(&mut incoming, &mut outgoing),
+                false => self.execute_on_items(&mut incoming, &mut outgoing),
+            };
             sleep(late).await;
             stream.write_all(&outgoing).await?;
             outgoing.clear();
@@ -145,6 +154,41 @@ impl<T: Temper> Server<T> {
                     Reply::Error("ERR Protocol error".to_owned()).write(outgoing);
                     return Err(Closes);
                 }
+            }
+        }
+    }
+}
+
+impl<T: Temper> Server<T> {
+    /// The same of memcached's commands.
+    fn execute_on_items(&self, incoming: &mut BytesMut, outgoing: &mut BytesMut) -> Result<(), Closes> {
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = self.temper.evicted(items.count());
+        items.evict(&dropped);
+        loop {
+            let command = match memcached::take_command(incoming) {
+                Ok(Some(command)) => command,
+                Ok(None) => {
+                    self.temper.holds(items.count() as u64);
+                    return Ok(());
+                }
+                Err(memcached::NotMeta) => {
+                    outgoing.extend_from_slice(b"ERROR\r\n");
+                    return Err(Closes);
+                }
+            };
+            let mut answer = match self.temper.hits(FaultKind::SharedTierErrors) {
+                Some(_) => memcached::Answer::Trouble,
+                None => items.execute(self.began.elapsed(), &command),
+            };
+            if answer.has_value() && self.temper.hits(FaultKind::SharedTierTruncates).is_some() {
+                answer = answer.truncated();
+            }
+            let from = outgoing.len();
+            answer.write(outgoing);
+            if self.temper.hits(FaultKind::SharedTierResets).is_some() {
+                outgoing.truncate(from + (outgoing.len() - from) / 2);
+                return Err(Closes);
             }
         }
     }

@@ -6,25 +6,35 @@ use crate::world::{Rig, Script, key, locked, parts_without_tiers, read};
 use bytes::Bytes;
 use std::{num::NonZeroU32, time::Duration};
 use tiergate_driver::Driver;
-use tiergate_engine::{Config, Outcome, PurgeOutcome, RawConfig, RawDurableTier, Seed, TierId};
+use tiergate_engine::{ByteCount, Config, Outcome, PurgeOutcome, RawConfig, RawDurableTier, Seed, TierId};
+
+/// L3 in which every body is a blob.
+fn blobs_only() -> RawDurableTier {
+    RawDurableTier { row_body_max: ByteCount::ZERO, ..RawDurableTier::default() }
+}
 
 fn durable_only() -> RawConfig {
-    RawConfig { l0: None, l3: Some(RawDurableTier::default()), ..RawConfig::default() }
+    RawConfig { l0: None, l3: Some(blobs_only()), ..RawConfig::default() }
 }
 
 /// What one driver stores, another finds, byte for byte, and has in memory from then on; a purge takes it
 /// from both.
 #[tokio::test(start_paused = true)]
 async fn drivers_share_the_durable_tier() {
+    share(blobs_only()).await;
+    share(RawDurableTier::default()).await;
+}
+
+async fn share(l3: RawDurableTier) {
     let stores = MapStores::new();
-    let first = Rig::beside(durable_only(), 1, &stores).await;
+    let first = Rig::beside(RawConfig { l3: Some(l3), ..durable_only() }, 1, &stores).await;
     let script = Script::chunks(7, 1000);
     first.script("/a", &script);
     let mut served = first.served("/a").await;
     assert_eq!(read(&mut served.body).await, Ok(script.body()));
     first.settle().await;
 
-    let with_memory = RawConfig { l3: Some(RawDurableTier::default()), ..RawConfig::default() };
+    let with_memory = RawConfig { l3: Some(l3), ..RawConfig::default() };
     let second = Rig::beside(with_memory, 4, &stores).await;
     let mut served = second.served("/a").await;
     assert_eq!(served.outcome, Outcome::Hit { tier: TierId::L3 });
@@ -43,15 +53,16 @@ async fn drivers_share_the_durable_tier() {
 /// nothing twice.
 #[tokio::test(start_paused = true)]
 async fn lost_replies_are_found_out() {
-    for lost in 1..4 {
+    let (blobs, rows) = (blobs_only(), RawDurableTier::default());
+    for (lost, l3, stored) in [(1, blobs, 1), (2, blobs, 1), (3, blobs, 1), (1, rows, 0), (2, rows, 0)] {
         let stores = MapStores::new();
-        let rig = Rig::beside(durable_only(), 1, &stores).await;
+        let rig = Rig::beside(RawConfig { l3: Some(l3), ..durable_only() }, 1, &stores).await;
         rig.script("/a", &Script::chunks(3, 1000));
         *locked(&stores.mood) = Mood::LosesReplies(lost);
         let mut served = rig.served("/a").await;
         assert!(read(&mut served.body).await.is_ok());
         rig.settle().await;
-        assert_eq!(stores.blobs(), 1);
+        assert_eq!(stores.blobs(), stored);
         let again = rig.served("/a").await;
         assert_eq!(again.outcome, Outcome::Hit { tier: TierId::L3 }, "with {lost} replies lost");
     }
@@ -94,7 +105,7 @@ async fn a_row_that_cannot_be_read_is_left_alone() {
 async fn one_shard_sweeps_for_all() {
     let stores = MapStores::new();
     let mut raw = durable_only();
-    raw.l3 = Some(RawDurableTier { collect_s: 10, ..RawDurableTier::default() });
+    raw.l3 = Some(RawDurableTier { collect_s: 10, ..blobs_only() });
     let rig = Rig::beside(raw, 4, &stores).await;
     tokio::time::sleep(Duration::from_secs(35)).await;
     assert_eq!(stores.listings(), 3);

@@ -6,8 +6,8 @@ use std::{io, sync::Arc, time::Duration};
 use tiergate_scenarios::FaultKind;
 use tiergate_stores::conformance::{feed_conformance, index_conformance};
 use tiergate_tiers::{
-    AnyTier, Connect, RedisAddress, RedisOptions, RedisStore, RedisStoreOptions, RedisTier,
-    conformance::conformance,
+    AnyTier, Connect, MemcachedOptions, MemcachedTier, RedisAddress, RedisOptions, RedisStore,
+    RedisStoreOptions, RedisTier, conformance::conformance,
 };
 use tokio::{io::DuplexStream, time::Instant};
 
@@ -53,6 +53,16 @@ async fn the_imitation_conforms() {
         let server = Arc::new(Server::new(Always(delay, Instant::now())));
         let tier = RedisTier::new(InProcess(server), "shared-tier:80", RedisOptions::default());
         conformance(&AnyTier::<_, SimMedium>::Redis(tier)).await;
+    }
+}
+
+/// The same of memcached.
+#[tokio::test(start_paused = true)]
+async fn the_imitated_memcached_conforms() {
+    for delay in [Duration::ZERO, Duration::from_millis(10)] {
+        let server = Arc::new(Server::new(Always(delay, Instant::now())));
+        let tier = MemcachedTier::new(InProcess(server), "shared-tier:80", MemcachedOptions::default());
+        conformance(&AnyTier::<_, SimMedium>::Memcached(tier)).await;
     }
 }
 
