@@ -31,7 +31,7 @@ fn lived(text: &str) -> Record {
 
 const L1: &str = "l1: {}";
 const L2: &str = "l2: {capacity: 16MiB}";
-const L3: &str = "l3: {}";
+const L3: &str = "l3: {row_body_max: 0}";
 
 /// What a fault does to a figure.
 enum Effect {
