@@ -9,15 +9,17 @@
 //! collector. It never deletes another's (failure T8). Called off, it hands its lease back once its blob is
 //! gone, so that the key is not crowded by uploads that broke off. The bytes are not its business.
 
+mod outcome;
 mod round;
 
-use super::{Ask, BlobName, BodyDigest, Entry, Generation, Lease, Seen, Stored, Terms, Told, Version};
+pub use outcome::{BlobFate, Completed, PublishEnd, PublishStep};
+
+use super::{Ask, BlobName, Entry, Generation, Lease, Seen, Stored, Terms, Told, Version};
 use crate::{
-    language::{id::RecordName, record::Record, time::WallTime},
+    language::{id::RecordName, time::WallTime},
     plant::Fault,
 };
 use alloc::sync::Arc;
-use bytes::Bytes;
 use core::time::Duration;
 use round::{Asked, Heard, Known, Round};
 
@@ -82,73 +84,6 @@ enum PublishState {
     HandingBack(BlobFate, Round),
     /// Nothing more is asked.
     Ended,
-}
-
-/// What to publish.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Completed {
-    /// Its key and name are those of the upload, its length that of the blob.
-    pub record: Arc<Record>,
-    /// Made of the bytes that went up.
-    pub digest: BodyDigest,
-    /// All of them, where they go into the row.
-    pub in_row: Option<Bytes>,
-}
-
-/// How an upload goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PublishStep {
-    /// Nothing to do now.
-    Wait,
-    /// One question. It may be to delete the blob in the middle of its upload: see [`Publish::is_wanted`].
-    Ask(Ask),
-    /// The lease is had: begin the upload. Call [`Publish::on_renewal_due`] every [`Terms::renew_after`] from
-    /// here on.
-    Upload,
-    /// It is over.
-    Ended(PublishEnd, BlobFate),
-}
-
-/// What came of an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PublishEnd {
-    /// It is visible.
-    Won {
-        /// With this version.
-        version: Version,
-    },
-    /// Another upload of the same key was first (CON1).
-    Lost {
-        /// Whose blob it is now.
-        winner: RecordName,
-    },
-    /// A purge came in between (failure F1).
-    Purged,
-    /// The lease was taken: it ran out.
-    LeaseLost,
-    /// The fetch took so long that a purge might be forgotten.
-    TooLate,
-    /// The key has as many uploads as it may.
-    Crowded,
-    /// The index did not answer, or others were always faster.
-    IndexFailed,
-    /// The upload broke off, or was called off.
-    Abandoned,
-}
-
-/// What became of the upload's own blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BlobFate {
-    /// A manifest names it.
-    Named,
-    /// There is none: the body is in the row, if it was published.
-    InRow,
-    /// It was not begun.
-    NotBegun,
-    /// It is deleted.
-    Deleted,
-    /// It may be there, and the collector finds out.
-    Left,
 }
 
 /// What an entry means for an upload.

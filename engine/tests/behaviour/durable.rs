@@ -30,7 +30,7 @@ fn with_terms(lease_ms: u32, idle_s: u32, grace_s: u32, collect_s: u32) -> RawCo
     raw
 }
 
-fn verdicts(rig: &Rig) -> Vec<FillVerdict> {
+pub(crate) fn verdicts(rig: &Rig) -> Vec<FillVerdict> {
     let verdict = |event: &Event| match event {
         Event::Copy(CopyEvent::Filled { tier: TierId::L3, verdict, .. }) => Some(*verdict),
         _ => None,
@@ -38,7 +38,7 @@ fn verdicts(rig: &Rig) -> Vec<FillVerdict> {
     rig.events.iter().filter_map(verdict).collect()
 }
 
-fn ends(rig: &Rig) -> Vec<(PublishEnd, BlobFate)> {
+pub(crate) fn ends(rig: &Rig) -> Vec<(PublishEnd, BlobFate)> {
     let end = |event: &Event| match event {
         Event::Durable(DurableEvent::UploadEnded { end, blob, .. }) => Some((*end, *blob)),
         _ => None,
@@ -67,7 +67,7 @@ fn assert_whole(rig: &Rig, request: tiergate_engine::RequestId, length: u64) {
 }
 
 #[track_caller]
-fn assert_idle(rig: &Rig) {
+pub(crate) fn assert_idle(rig: &Rig) {
     rig.assert_idle();
     assert!(rig.durable_tier.is_idle());
 }

@@ -1,6 +1,7 @@
 //! Small bodies of the durable tier lie in their rows: one write stores one, one read finds it, and no blob
 //! is left over.
 
+use crate::durable::{assert_idle, ends, verdicts};
 use crate::rig::{Rig, key, with_rows};
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::durable::{Ask, BlobFate, PublishEnd};
@@ -14,28 +15,6 @@ const MOST: u64 = 64;
 /// The durable store with nothing above it.
 fn alone() -> RawConfig {
     RawConfig { l0: None, ..with_rows(MOST) }
-}
-
-fn verdicts(rig: &Rig) -> Vec<FillVerdict> {
-    let verdict = |event: &Event| match event {
-        Event::Copy(CopyEvent::Filled { tier: TierId::L3, verdict, .. }) => Some(*verdict),
-        _ => None,
-    };
-    rig.events.iter().filter_map(verdict).collect()
-}
-
-fn ends(rig: &Rig) -> Vec<(PublishEnd, BlobFate)> {
-    let end = |event: &Event| match event {
-        Event::Durable(DurableEvent::UploadEnded { end, blob, .. }) => Some((*end, *blob)),
-        _ => None,
-    };
-    rig.events.iter().filter_map(end).collect()
-}
-
-#[track_caller]
-fn assert_idle(rig: &Rig) {
-    rig.assert_idle();
-    assert!(rig.durable_tier.is_idle());
 }
 
 /// Asks, and wants L3's answer, whole.

@@ -4,7 +4,9 @@ use super::{
     },
     *,
 };
+use crate::durable::BodyDigest;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use std::vec;
 
 /// What happens to an upload.
