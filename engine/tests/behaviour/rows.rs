@@ -5,9 +5,7 @@ use crate::durable::{assert_idle, ends, verdicts};
 use crate::rig::{Rig, key, with_rows};
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::durable::{Ask, BlobFate, PublishEnd};
-use tiergate_engine::{
-    CopyEvent, DurableEvent, End, Event, FillVerdict, LaneEnd, Outcome, RawConfig, TierId,
-};
+use tiergate_engine::{DurableEvent, End, Event, FillVerdict, LaneEnd, Outcome, RawConfig, TierId};
 
 /// What goes into a row, at most.
 const MOST: u64 = 64;
