@@ -1,5 +1,8 @@
 //! The index and the feed in a real PostgreSQL.
 
+// The suites are one future each, of many.
+#![recursion_limit = "256"]
+
 mod postgres_server;
 
 use bytes::Bytes;
