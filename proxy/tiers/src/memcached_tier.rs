@@ -19,8 +19,8 @@
 //!
 //! **Losses.** memcached drops what it likes and forgets all in a restart. A generation that is lost costs
 //! stores, and variants that were published under it; it never undoes a purge. Everything expires, parts
-//! after the head they are of. A checksum is over each part and each head, and a part has the length that its head
-//! says, so nothing that is stored under a wrong name, or by halves, is served.
+//! after the head they are of. A checksum is over each part and each head, and a part has the length that its
+//! head says, so nothing that is stored under a wrong name, or by halves, is served.
 //!
 //! **A commit in doubt.** An exchange whose answer did not come may still happen. A record that was said to
 //! have failed must not come back after a delete by its name, so every such delete for that target first

@@ -1,5 +1,6 @@
-//! The shared tier's server: imitations of Redis and of memcached, each proven by the same suite that a real one
-//! passes. One host speaks both, and tells by the first byte of a connection which: what befalls them is alike.
+//! The shared tier's server: imitations of Redis and of memcached, each proven by the same suite that a real
+//! one passes. One host speaks both, and tells by the first byte of a connection which: what befalls them is
+//! alike.
 //!
 //! It keeps everything in memory, so a restart comes back empty. While it is slow, it is late twice: before
 //! it carries a command out and before it says so, because a client that has given up cannot know which.

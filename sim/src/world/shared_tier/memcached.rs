@@ -1,4 +1,5 @@
-//! The part of memcached's meta protocol that this project's client speaks, and what the imitated server keeps.
+//! The part of memcached's meta protocol that this project's client speaks, and what the imitated server
+//! keeps.
 //!
 //! Each command is carried out whole. There is no memory bound; what is evicted, a fault says. Times count in
 //! whole seconds, as there.
